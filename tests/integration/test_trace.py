@@ -401,7 +401,7 @@ BREAKS = {
         "no-route",
         ("kvm1", "kvm1"),
     ),
-    "card down": Break(
+    "NIC down": Break(
         F, "kvm2", "ip link set eth1 down", "ip link set eth1 up", "underlay-down", ("kvm1|kvm2", "kvm1|kvm2"), "eth1"
     ),
     "wrong neighbor of the switch": Break(
@@ -789,7 +789,7 @@ BREAKS = {
         "paused",
         VM,
     ),
-    "tag of the underlay's card": Break(
+    "tag of the underlay's NIC": Break(
         F,
         "kvm2",
         "ovs-vsctl set port eth1 tag=99",
@@ -798,7 +798,7 @@ BREAKS = {
         ("kvm2", "kvm2"),
         "tag 99",
     ),
-    "trunks of the underlay's card": Break(
+    "trunks of the underlay's NIC": Break(
         F,
         "kvm1",
         "ovs-vsctl set port eth1 trunks=5",
@@ -959,7 +959,7 @@ BREAKS = {
         ("kvm1", "gre-kvm2"),
         "vlan_mode access",
     ),
-    "rule at a card of the underlay": Break(
+    "rule at a NIC of the underlay": Break(
         F,
         "kvm1",
         nft("egress device eth1", "ip protocol gre drop", table="netdev byhand"),

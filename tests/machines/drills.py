@@ -110,7 +110,7 @@ class Drills:
             ("teardown gives the management interface back", self.management_given_back),
         ]
         with_vlan = [
-            ("a VLAN on the card carries frames", self.vlan),
+            ("a VLAN on the NIC carries frames", self.vlan),
             *rebooted,
             ("the VLAN is there again, and goes", self.vlan_again),
         ]
@@ -385,7 +385,7 @@ class Drills:
             claim(state == "running", f"{name} is {state}")
 
     def _with_management(self, *more: str) -> list[str]:
-        """The options by which site.yml takes the card that SSH comes by."""
+        """The options by which site.yml takes the NIC that SSH comes by."""
         chosen = ["fabric_underlay_interface=eth0", "kvm_host_take_default_route_interface=true", *more]
         return [word for one in chosen for word in ("--extra-vars", one)]
 
@@ -396,7 +396,7 @@ class Drills:
         return {name: f"{addresses[name]} {routes[name]}" for name in addresses}
 
     def management_undone(self) -> None:
-        """On the first machine the card falls into a VLAN of nobody's as soon as it is on the bridge; nobody confirms, so it comes back."""
+        """On the first machine the NIC falls into a VLAN of nobody's as soon as it is on the bridge; nobody confirms, so it comes back."""
         before = self._networks()
         lost = "ovs-vsctl wait-until Interface eth0 'ofport>0'; sleep 1; ovs-vsctl --no-wait set Port eth0 tag=99"
         self.first.ssh("sudo", "systemd-run", "--unit=lost", "sh", "-c", lost)

@@ -22,7 +22,7 @@ Item = t.Dict[str, t.Any]
 
 def link(name: str, addresses: t.Iterable[str], mtu: int | None = None, mac: str | None = None) -> Item:
     """An interface that works."""
-    known = {"name": name, "mac": mac or f"card {name}", "mtu": mtu, "addresses": list(addresses)}
+    known = {"name": name, "mac": mac or f"NIC {name}", "mtu": mtu, "addresses": list(addresses)}
     flags = {"up": True, "carrier": True, "arp": True, "unusable": [], "master": None, "queue": None}
     return {**known, **flags, "received": 9, "sent": 9, "dropped": 0}
 

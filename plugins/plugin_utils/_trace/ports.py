@@ -418,9 +418,9 @@ def answered(view: View, path: Path, host: str, way: Route) -> None:
     path.doubt(died)
 
 
-def received(view: View, host: str, cards: t.Sequence[str], bridge: str, entry: str = "") -> None:
-    """Let a tunnel's packet from a card into the bridge of the underlay. A bond takes it from some of its cards only."""
-    texts = [view.switch(host)["traces"].get(f"tunnel by {card}{entry}") for card in cards]
+def received(view: View, host: str, nics: t.Sequence[str], bridge: str, entry: str = "") -> None:
+    """Let a tunnel's packet from a NIC into the bridge of the underlay. A bond takes it from some of its NICs only."""
+    texts = [view.switch(host)["traces"].get(f"tunnel by {nic}{entry}") for nic in nics]
     traced = [switch.parse(text) for text in texts if text]
     if traced and all(one.dropped for one in traced):
         raise lost(view, host, bridge, traced[0], view.bridge(host, bridge), {}, "the tunnel endpoint")

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A packet crosses the underlay: cards, routes, routers, their filters, the host at the end. Pure.
+"""A packet crosses the underlay: NICs, routes, routers, their filters, the host at the end. Pure.
 
 This file is private to the collection.
 """
@@ -37,7 +37,7 @@ LONGEST = 64
 
 
 class Outer(t.NamedTuple):
-    """The packet on the underlay. tunnel: of Open vSwitch, which hands it to the card itself in user space. entry: what its questions are called by."""
+    """The packet on the underlay. tunnel: of Open vSwitch, which hands it to the NIC itself in user space. entry: what its questions are called by."""
 
     source: str
     target: str
@@ -50,15 +50,15 @@ class Outer(t.NamedTuple):
 
 
 class Cable(t.NamedTuple):
-    """Where an address of the underlay is: host, the interface that has it, the cards behind, the bridge between, and their MTU as planned.
+    """Where an address of the underlay is: host, the interface that has it, the NICs behind, the bridge between, and their MTU as planned.
 
-    port: that of the bridge which the cards are; of several it is a bond, and one that works is enough. lacp: whether they need a partner.
+    port: that of the bridge which the NICs are; of several it is a bond, and one that works is enough. lacp: whether they need a partner.
     Without a bridge, port is the kernel's, and vlan the number of the interface upon it.
     """
 
     host: str
     dev: str
-    cards: tuple[str, ...]
+    nics: tuple[str, ...]
     bridge: str | None
     port: str
     mtu: int | None
@@ -67,8 +67,8 @@ class Cable(t.NamedTuple):
 
     @property
     def bond(self) -> bool:
-        """Whether the cards are a bond."""
-        return len(self.cards) > 1
+        """Whether the NICs are a bond."""
+        return len(self.nics) > 1
 
 
 class Underlay:
@@ -88,8 +88,8 @@ class Underlay:
     def _link(self, end: Item) -> Cable:
         host = self.plan["hosts"].get(end["host"])
         if host is None:
-            card, port = end["interface"], end["port"]
-            return Cable(end["host"], port, (card,) if card != port else (), None, card, end["mtu"])
+            nic, port = end["interface"], end["port"]
+            return Cable(end["host"], port, (nic,) if nic != port else (), None, nic, end["mtu"])
         bridge = host["underlay"]["bridge"]
         return Cable(end["host"], end["port"], (end["interface"],), bridge, end["interface"], end["mtu"])
 
@@ -165,7 +165,7 @@ def _enter(underlay: Underlay, path: Path, space: Item, here: str, came: str | N
     path.at(here, _kind(underlay, here), here)
     if came is None:
         return
-    _cards(underlay, space, here, came, outer)
+    _carried(underlay, space, here, came, outer)
     if outer.tunnel and underlay.userspace(here) and kernel.has_address(space, outer.target):
         return
     dropped = kernel.reverse_path(space, came, outer.source)
@@ -209,10 +209,10 @@ def _deliver(underlay: Underlay, path: Path, space: Item, here: str, came: str, 
     parameters.doubts(path, space, came, parameters.Place(here, "", here))
     if cable and cable.bridge:
         rows = underlay.view.bridge(here, cable.bridge)["ports"]
-        for card in cable.cards:
-            limited(path, here, card, rows.get(card) or {})
+        for nic in cable.nics:
+            limited(path, here, nic, rows.get(nic) or {})
         if outer.tunnel:
-            received(underlay.view, here, cable.cards, cable.bridge, outer.entry)
+            received(underlay.view, here, cable.nics, cable.bridge, outer.entry)
     if not (outer.tunnel and underlay.userspace(here)):
         for hook in ("ingress", "prerouting", "input"):
             filtered(path, space, hook, _met(outer, came, ""), parameters.Place(here, "", here))
@@ -241,7 +241,7 @@ def _leave(
             filtered(path, space, hook, _met(outer, came, ""), parameters.Place(here, "", here))
     hop = _next(underlay, path, space, here, came, outer)
     notes.append(f"route to {outer.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
-    notes += _cards(underlay, space, here, hop.dev, outer)
+    notes += _carried(underlay, space, here, hop.dev, outer)
     for dev in dict.fromkeys((came or hop.dev, hop.dev)):
         parameters.doubts(path, space, dev, parameters.Place(here, "", here))
     if came is not None or not (outer.tunnel and underlay.userspace(here)):
@@ -268,12 +268,12 @@ def _leave(
 
 
 def _sent(underlay: Underlay, path: Path, space: Item, here: str, dev: str, outer: Outer) -> None:
-    """Out by a card behind an interface, which its own rules and its queue hold even what a switch in user space sends. Of a bond it is one of several."""
+    """Out by a NIC behind an interface, which its own rules and its queue hold even what a switch in user space sends. Of a bond it is one of several."""
     cable, place = underlay.cable(here, dev), parameters.Place(here, "", here)
-    for card in cable.cards if cable else ():
-        parameters.queued(path, space, card, place)
+    for nic in cable.nics if cable else ():
+        parameters.queued(path, space, nic, place)
         if not (cable and cable.bond):
-            filtered(path, space, "egress", _met(outer, "", card), place)
+            filtered(path, space, "egress", _met(outer, "", nic), place)
 
 
 def _sourced(underlay: Underlay, space: Item, here: str, outer: Outer) -> None:
@@ -674,7 +674,7 @@ def _agreed(underlay: Underlay, here: str, cable: Cable) -> str:
 
 def _near(underlay: Underlay, path: Path, space: Item, here: str, dev: str, outer: Outer) -> None:
     try:
-        _cards(underlay, space, here, dev, outer)
+        _carried(underlay, space, here, dev, outer)
         _addressed(underlay, space, underlay.cable(here, dev))
     except Died:
         path.at(here, _kind(underlay, here), here)
@@ -688,7 +688,7 @@ def _kind(underlay: Underlay, host: str) -> str:
 
 def _far(underlay: Underlay, path: Path, there: Item, far: Cable, outer: Outer) -> None:
     try:
-        _cards(underlay, there, far.host, far.dev, outer)
+        _carried(underlay, there, far.host, far.dev, outer)
         _addressed(underlay, there, far)
         stopped = _daemons(underlay.view, far.host)
         if stopped:
@@ -748,17 +748,15 @@ def _heard(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -
     try:
         for hook in ("ingress", "prerouting", "input"):
             filtered(trial, space, hook, nft.Met(other, OSPF_ROUTERS, "ospf", None, mine.dev, ""), place)
-        for hook, dev in [(hook, mine.dev) for hook in ("output", "egress")] + [
-            ("egress", card) for card in mine.cards
-        ]:
+        for hook, dev in [(hook, mine.dev) for hook in ("output", "egress")] + [("egress", nic) for nic in mine.nics]:
             filtered(trial, space, hook, nft.Met(own, OSPF_ROUTERS, "ospf", None, "", dev), place)
     except Died:
         path.hops += trial.hops
         raise
 
 
-def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -> list[str]:
-    """Interface, and the card behind it in the bridge, carry the packet; of a bond, one card at least, and the cards are a note."""
+def _carried(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -> list[str]:
+    """Interface, and the NIC behind it in the bridge, carry the packet; of a bond, one NIC at least, and the NICs are a note."""
     cable = underlay.cable(host, dev)
     if cable and cable.bridge:
         # Without its daemon the ports of a bridge are down, too.
@@ -794,28 +792,28 @@ def _numbered(space: Item, cable: Cable) -> None:
 
 
 def _behind(underlay: Underlay, space: Item, cable: Cable, outer: Outer) -> list[str]:
-    """The cards behind an interface: one of them at least carries the packet."""
+    """The NICs behind an interface: one of them at least carries the packet."""
     host = cable.host
     reasons: dict[str, Died] = {}
-    for card in cable.cards:
+    for nic in cable.nics:
         try:
-            link = _linked(space, host, card)
+            link = _linked(space, host, nic)
             if cable.bond:
-                _joined(underlay, cable, card, link)
+                _joined(underlay, cable, nic, link)
         except Died as died:
-            reasons[card] = died
+            reasons[nic] = died
         else:
             _room(underlay, link, host, cable, outer)
-    if cable.cards and len(reasons) == len(cable.cards):
+    if cable.nics and len(reasons) == len(cable.nics):
         raise _cut_off(cable, list(reasons.values()))
-    used = ", ".join(card for card in cable.cards if card not in reasons)
+    used = ", ".join(nic for nic in cable.nics if nic not in reasons)
     return [f"bond {cable.port} of {used}", *(died.because for died in reasons.values())] if cable.bond else []
 
 
 def wire(view: View, path: Path, host: str, size: int, vlan: int | None) -> None:
     """The NIC or bond by which a host has a VLAN of the underlay itself."""
     underlay = Underlay(view)
-    cable = next((one for one in underlay.cables.values() if one.host == host and one.bridge and one.cards), None)
+    cable = next((one for one in underlay.cables.values() if one.host == host and one.bridge and one.nics), None)
     if cable is None:
         return
     notes = path.at(host, "underlay", host)
@@ -856,26 +854,26 @@ def _room(underlay: Underlay, link: Item, host: str, cable: Cable | None, outer:
     sizes(link, outer.size, cable.mtu if cable else None, host, mend)
 
 
-def _joined(underlay: Underlay, cable: Cable, card: str, link: Item) -> None:
-    """A card that is a member of its bond, and agreed on with the partner in LACP."""
+def _joined(underlay: Underlay, cable: Cable, nic: str, link: Item) -> None:
+    """A NIC that is a member of its bond, and agreed on with the partner in LACP."""
     if cable.bridge is None:
         if link["master"] != cable.port:
-            raise Died("port-gone", f"bond {cable.port} on {cable.host} has no member {card}", f"{card} is a member")
+            raise Died("port-gone", f"bond {cable.port} on {cable.host} has no member {nic}", f"{nic} is a member")
         return
     members = present(underlay.view, cable.host, cable.bridge, cable.port)["members"]
-    if card not in members:
-        raise Died("port-gone", f"bond {cable.port} on {cable.host} has no member {card}", f"{card} is a member")
-    if cable.lacp and not members[card]["lacp_current"]:
+    if nic not in members:
+        raise Died("port-gone", f"bond {cable.port} on {cable.host} has no member {nic}", f"{nic} is a member")
+    if cable.lacp and not members[nic]["lacp_current"]:
         raise Died(
             "lacp",
-            f"no partner in LACP answers {card} of bond {cable.port} on {cable.host}",
+            f"no partner in LACP answers {nic} of bond {cable.port} on {cable.host}",
             "LACP is agreed on with the switch",
             f"on {cable.host}: ovs-appctl lacp/show {cable.port}",
         )
 
 
 def _cut_off(cable: Cable, reasons: list[Died]) -> Died:
-    """Why none of the cards carries the packet."""
+    """Why none of the NICs carries the packet."""
     if not cable.bond:
         return reasons[0]
     because = "; ".join(dict.fromkeys(died.because for died in reasons))
@@ -937,7 +935,7 @@ def _beyond(
     dev = kernel.has_address(there, address)
     if dev is None and cable:
         path.at(after, _kind(underlay, after), after)
-        _cards(underlay, there, after, cable.dev, Outer("", "", 0))
+        _carried(underlay, there, after, cable.dev, Outer("", "", 0))
         _addressed(underlay, there, cable)
     dev = dev or (cable.dev if cable else None)
     real = there["links"].get(dev or "", {}).get("mac")

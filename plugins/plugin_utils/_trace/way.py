@@ -555,7 +555,7 @@ class Route:
         return f" from {before}" if before and self.guarded else ""
 
     def outer_traces(self, host: str, before: str) -> list[Item]:
-        """The tunnel's packet as it comes in by each card of the underlay."""
+        """The tunnel's packet as it comes in by each NIC of the underlay."""
         tunnel, underlay = self.tunnel(host, before), self.plan["hosts"][host]["underlay"]
         own = tep_address(self.plan, host)
         if not tunnel or ":" in own or underlay["bridge"] is None:
@@ -563,15 +563,15 @@ class Route:
         ported = f"udp_dst={udp_port(tunnel)}"
         ends = f"nw_src={tunnel['remote_ip']},nw_dst={own}"
         flow = f"ip,nw_proto=47,{ends}" if tunnel["type"] == "gre" else f"udp,{ends},{ported}"
-        cards = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
-        cards = cards or [(nic, "") for nic in underlay["nics"]]
+        nics = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
+        nics = nics or [(nic, "") for nic in underlay["nics"]]
         return [
             {
-                "name": f"tunnel by {card}" + self.entry_name(before),
+                "name": f"tunnel by {nic}" + self.entry_name(before),
                 "bridge": underlay["bridge"],
-                "flow": f"in_port={quoted(card)},{flow}{mac}",
+                "flow": f"in_port={quoted(nic)},{flow}{mac}",
             }
-            for card, mac in cards
+            for nic, mac in nics
         ]
 
     def _fields(self, far: bool = False) -> str:

@@ -16,7 +16,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host_network.read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.underlay import Outer, Underlay, _cards
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.underlay import Outer, Underlay, _carried
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import host_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import judge
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
@@ -199,7 +199,7 @@ def traced(change: t.Callable[[Item], t.Any]) -> list[str]:
     change(links)
     underlay = Underlay(t.cast("t.Any", View(plan)))
     try:
-        return _cards(underlay, {"links": links}, "kvm1", "tep0", Outer("", "", 1500))
+        return _carried(underlay, {"links": links}, "kvm1", "tep0", Outer("", "", 1500))
     except Died as died:
         return [died.cause, died.because]
 

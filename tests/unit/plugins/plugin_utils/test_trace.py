@@ -182,8 +182,8 @@ def both(*changes):
     return change
 
 
-# A card that works.
-CARD = {"name": "eth9", "mac": "02:00:00:00:09:09", "mtu": 1500, "up": True, "carrier": True, "addresses": []}
+# A NIC that works.
+NIC = {"name": "eth9", "mac": "02:00:00:00:09:09", "mtu": 1500, "up": True, "carrier": True, "addresses": []}
 GRE = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "gre"}}
 ESTABLISHED = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "established"}}
 COUNTED = {"counter": {"packets": 7, "bytes": 700}}
@@ -798,10 +798,10 @@ def bonded(**members: bool) -> View:
 
 def crossed(view: View) -> list[str]:
     outer = underlay.Outer("192.168.200.1", "192.168.200.2", 1500, "udp", 4789, True)
-    return underlay._cards(underlay.Underlay(view), view.space("kvm1", ""), "kvm1", "tep0", outer)
+    return underlay._carried(underlay.Underlay(view), view.space("kvm1", ""), "kvm1", "tep0", outer)
 
 
-def test_a_bond_carries_a_packet_as_long_as_one_of_its_cards_works():
+def test_a_bond_carries_a_packet_as_long_as_one_of_its_nics_works():
     view = bonded(eth1=True, eth2=True)
     assert crossed(view) == ["bond bond0 of eth1, eth2"]
     view.space("kvm1", "")["links"]["eth1"]["up"] = False
@@ -811,7 +811,7 @@ def test_a_bond_carries_a_packet_as_long_as_one_of_its_cards_works():
         crossed(view)
 
 
-def test_a_card_that_has_no_partner_or_is_not_in_the_bond_carries_nothing():
+def test_a_nic_that_has_no_partner_or_is_not_in_the_bond_carries_nothing():
     said = "no partner in LACP answers eth2 of bond bond0 on kvm1"
     assert crossed(bonded(eth1=True, eth2=False)) == ["bond bond0 of eth1", said]
     assert crossed(bonded(eth1=True)) == ["bond bond0 of eth1", "bond bond0 on kvm1 has no member eth2"]
@@ -820,7 +820,7 @@ def test_a_card_that_has_no_partner_or_is_not_in_the_bond_carries_nothing():
     assert died.value.cause == "lacp" and died.value.mend == "on kvm1: ovs-appctl lacp/show bond0"
 
 
-def test_the_tag_of_a_bond_and_the_room_of_each_of_its_cards_are_held_against_the_plan():
+def test_the_tag_of_a_bond_and_the_room_of_each_of_its_nics_are_held_against_the_plan():
     view = bonded(eth1=True, eth2=True)
     view.switch("kvm1")["bridges"]["br-underlay"]["ports"]["bond0"]["tag"] = 7
     with pytest.raises(Died, match="port bond0 on kvm1 has tag 7"):
@@ -832,7 +832,7 @@ def test_the_tag_of_a_bond_and_the_room_of_each_of_its_cards_are_held_against_th
         crossed(view)
 
 
-def test_what_comes_in_by_a_bond_may_be_taken_from_one_card_only():
+def test_what_comes_in_by_a_bond_may_be_taken_from_one_nic_only():
     view = bonded(eth1=True, eth2=True)
     traces = view.switch("kvm1")["traces"]
     dropped = trace_text("br-underlay", " 0. priority 0\n    NORMAL", "drop")
@@ -844,7 +844,7 @@ def test_what_comes_in_by_a_bond_may_be_taken_from_one_card_only():
         trace_ports.received(view, "kvm1", ("eth1", "eth2"), "br-underlay")
 
 
-def test_both_cards_of_a_bond_are_asked():
+def test_both_nics_of_a_bond_are_asked():
     asked = Route(BONDED, "kvm1/red1", "kvm2/red2", PING).questions()
     names = [one["name"] for one in asked["kvm2"]["traces"]]
     assert {"tunnel by eth1", "tunnel by eth2"} <= set(names)
@@ -872,7 +872,7 @@ SUSPECTS = {
     "policing": (put(port("kvm1", "br-int", "v-web1"), policing=8), WEB, "policing", "v-web1"),
     "TTL of a tunnel": (options(port("kvm1", "br-int", "gre-kvm2"), ttl="1"), WEB, "tunnel-option", "gre-kvm2"),
     "queue of a port": (put(link("kvm2", "", "v-web2"), queue="netem"), WEB, "queue", "v-web2"),
-    "queue of a card": (put(link("kvm1", "", "eth1"), queue="tbf"), WEB, "queue", "kvm1"),
+    "queue of a NIC": (put(link("kvm1", "", "eth1"), queue="tbf"), WEB, "queue", "kvm1"),
     "rule against what comes later": (
         put(the_space("kvm2", "web2"), firewall=rules("input", ESTABLISHED, DROP)),
         WEB,
@@ -880,7 +880,7 @@ SUSPECTS = {
         "kvm2/web2",
     ),
     "program of XDP": (put(link("kvm2", "web2", "eth0"), xdp=True), WEB, "xdp", "kvm2/web2"),
-    "impairment of a card": (
+    "impairment of a NIC": (
         put(the_space("kvm1"), firewall=at_interface("egress", "eth1", GRE, {"mangle": {}}, {"fwd": {"dev": "lo"}})),
         WEB,
         "firewall",
@@ -888,7 +888,7 @@ SUSPECTS = {
     ),
 }
 CERTAIN = {
-    "rule at a card": (
+    "rule at a NIC": (
         put(the_space("kvm1"), firewall=at_interface("egress", "eth1", GRE, DROP)),
         WEB,
         "firewall",
@@ -954,7 +954,7 @@ CERTAIN = {
     ),
     "guest paused": (lambda seen: seen["kvm2"]["guests"].update(vm2="paused"), VM, "guest", "kvm2/vm2"),
     "guest unplugged": (lambda seen: seen["kvm2"].update(plugs={"v-vm2": "down"}), VM, "unplugged", "kvm2/vm2"),
-    "ARP off at a card": (put(link("kvm2", "", "ul-eth1"), arp=False), WEB, "arp-off", "kvm2"),
+    "ARP off at a NIC": (put(link("kvm2", "", "ul-eth1"), arp=False), WEB, "arp-off", "kvm2"),
     "forwarding of one interface": (put(the_space("r1"), forwards={"eth1": 0}), WEB, "forwarding", "r1"),
 }
 

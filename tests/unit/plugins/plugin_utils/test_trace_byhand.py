@@ -16,10 +16,10 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import 
 from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils import test_trace, test_trace_edges
 from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.test_trace import (
     ANSWERED,
-    CARD,
     DROP,
     GRE,
     KEY,
+    NIC,
     SILENT,
     SOUND,
     VM,
@@ -69,8 +69,8 @@ def having(host: str, space: str, dev: str, address: str) -> t.Callable[[Item], 
     return lambda seen: seen[host]["spaces"][space]["links"][dev]["addresses"].append(address)
 
 
-def carded(host: str) -> t.Callable[[Item], None]:
-    return lambda seen: seen[host]["spaces"][""]["links"].update(eth9=copy.deepcopy(CARD))
+def with_nic(host: str) -> t.Callable[[Item], None]:
+    return lambda seen: seen[host]["spaces"][""]["links"].update(eth9=copy.deepcopy(NIC))
 
 
 # What is changed, which packet, and cause, host and words of the sentence.
@@ -83,14 +83,14 @@ CERTAIN = {
         "has the address 192.168.200.2",
     ),
     "route of a host to a NIC of nobody": (
-        both(carded("kvm1"), routed("kvm1", "192.168.200.2", metric=-1, hops=[{"via": None, "dev": "eth9"}])),
+        both(with_nic("kvm1"), routed("kvm1", "192.168.200.2", metric=-1, hops=[{"via": None, "dev": "eth9"}])),
         WEB,
         "wrong-route",
         "kvm1",
         "leads to eth9, where nobody has it",
     ),
     "route of a router to a NIC of nobody": (
-        both(carded("r1"), routed("r1", "192.168.200.2", metric=-1, hops=[{"via": None, "dev": "eth9"}])),
+        both(with_nic("r1"), routed("r1", "192.168.200.2", metric=-1, hops=[{"via": None, "dev": "eth9"}])),
         WEB,
         "wrong-route",
         "r1",
@@ -304,7 +304,7 @@ def test_a_flat_underlay_with_another_prefix_length_is_told() -> None:
     plan = test_trace.BONDED
     tep = plan["hosts"]["kvm1"]["underlay"]["tep"]["name"]
     for address, says in (("192.168.200.1/32", "192.168.200.1/32, another prefix length"), ("192.168.200.1/24", "")):
-        space = {"links": {tep: {**CARD, "name": tep, "addresses": [address]}}, "routes": []}
+        space = {"links": {tep: {**NIC, "name": tep, "addresses": [address]}}, "routes": []}
         below = underlay.Underlay(View(plan, {"kvm1": {"spaces": {"": space}}}))
         died = underlay._unrouted(below, Path(), "kvm1", underlay.Outer("192.168.200.1", "192.168.200.2", 99), "")
         assert died.cause == ("underlay-address" if says else "no-route") and says in died.because

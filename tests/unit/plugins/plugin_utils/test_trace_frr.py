@@ -209,7 +209,7 @@ def test_a_route_to_everything_does_not_hide_what_the_planned_one_is_missing_for
     """Hosts have a default route of their own, which then takes the packet."""
     seen = copy.deepcopy(test_trace.SOUND)
     away = test_trace.routed("r1", "default", hops=[{"via": "198.51.100.1", "dev": "eth9"}])
-    for change in (away, test_trace.put(lambda read: read["r1"]["spaces"][""]["links"], eth9=test_trace.CARD)):
+    for change in (away, test_trace.put(lambda read: read["r1"]["spaces"][""]["links"], eth9=test_trace.NIC)):
         change(seen)
     assert test_trace.verdict(seen, WEB)["passed"]
     test_trace.unrouted("r1", "192.168.200.2")(seen)
